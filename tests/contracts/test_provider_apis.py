@@ -18,6 +18,7 @@ from tests.support.provider_server import NOW, SETTINGS, Call, Fate, ProviderSer
 from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.providers import PROVIDERS
+from whisperer.delivery.search import LOOKS_S
 
 TOKEN = Says(200, '{"access_token": "ya29.x", "expires_in": 3600}')
 REFERENCE = "r" + "aB3_-" * 50
@@ -130,7 +131,8 @@ async def test_an_answer_means_what_the_provider_publishes(name: str, said: Says
 async def test_a_status_alone_is_enough(name: str, status: int, meant: Verdict) -> None:
     receipt, server = await answered(name, Says(status, LEAK, {"retry-after": "17", "location": "/leak"}))
     assert receipt.status == meant, receipt
-    assert receipt.retry_after_s == (17 if status in (429, 503) else None)
+    looked_for_s = LOOKS_S[0] if meant == U and PROVIDERS[name].searches else None
+    assert receipt.retry_after_s == (17 if status in (429, 503) else looked_for_s)
     assert len([call for call in server.calls if call.target != "/token"]) == 1
 
 

@@ -100,7 +100,7 @@ async def test_twilios_description_takes_our_sms(twilio_url: str, text: str, how
 @needs_contracts
 async def test_twilios_description_refuses_an_sms_to_nobody(twilio_url: str) -> None:
     async with connected("twilio", twilio_url) as adapter:
-        inner = adapter._adapter  # type: ignore[attr-defined]
+        inner = adapter._finder  # type: ignore[attr-defined]
         inner._url = inner._url.copy_with(path=inner._url.path.replace("AC", "XX"))
         receipt = await adapter.send(dispatch(1, "sms"))
     assert receipt.status != Verdict.ACCEPTED
