@@ -20,7 +20,7 @@ class ShardTail(msgspec.Struct, kw_only=True):
     end : position up to which records are applied
     repeats : by position of a block with repeats that may not be exported yet, one byte per event: whether it counted
     erasing : user keys of the tenant that may still have rows, and when they were erased, ms UTC
-    version : a number that changes with everything that is counted or erased of the tenant
+    version : events counted, users erased, users being erased; the same as long as the tenant's past is
     """
 
     shard: int
@@ -28,4 +28,4 @@ class ShardTail(msgspec.Struct, kw_only=True):
     end: int
     repeats: dict[int, bytes] = {}
     erasing: dict[UserKey, int] = {}
-    version: int = 0
+    version: tuple[int, int, int] = (0, 0, 0)

@@ -52,7 +52,7 @@ class Newest:
         end = self._committer.applied_end
         held = self._shard.tenants.get(tenant)
         erasing = dict(held.erasing) if held is not None else {}
-        version = 0 if held is None else int(held.sequence.sum()) + len(held.tombstones) + len(erasing)
+        counted, erased = (0, 0) if held is None else (int(held.sequence.sum()), len(held.tombstones))
         began = time.perf_counter()
         for position, mask in list(self._shard.repeats.items()) if folder else ():
             if position < end:
@@ -61,7 +61,12 @@ class Newest:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
         return ShardTail(
-            shard=self._shard.id, folder=folder, end=end, repeats=repeats, erasing=erasing, version=version
+            shard=self._shard.id,
+            folder=folder,
+            end=end,
+            repeats=repeats,
+            erasing=erasing,
+            version=(counted, erased, len(erasing)),
         )
 
     def _is_much(self) -> bool:

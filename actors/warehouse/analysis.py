@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ MEMORY_MB = 1_024
 SPILL_MB = 8_192
 MOST_THREADS = 4
 BATCH_ROWS = 100_000
+_MOST_IDENTITIES = 500_000
+_identities: dict[Hashable, pa.Table] = {}
+"""Keys that were joined into others, of the past that was asked about last: a page asks many questions at once."""
+
 _REMEMBERED = 100_000
 """Answers of a test that are remembered: most properties have few values."""
 
@@ -54,7 +58,8 @@ def _analysed(warehouse: Warehouse, tenant: TenantId, question: Question, now: i
         raise FileNotFoundError(str(error)) from error
     erasing = {key: at for tail in tails for key, at in tail.erasing.items()}
     with tempfile.TemporaryDirectory() as spill, _connected(seen, Path(spill)) as connection:
-        events = _Events(connection, seen, newest, erasing)
+        past = (seen.folder, tenant, tuple(sorted((tail.shard, *tail.version) for tail in tails))) if tails else None
+        events = _Events(connection, seen, newest, erasing, past)
         return answer(question, now, events.ask)
 
 
@@ -85,10 +90,12 @@ class _Events:
         seen: Seen,
         newest: pa.Table,
         erasing: dict[UserKey, int],
+        past: Hashable | None,
     ) -> None:
         self._connection = connection
         self._seen = seen
         self._newest = newest
+        self._past = past
         keys, times = pa.array(list(erasing), pa.string()), pa.array(list(erasing.values()), pa.int64())
         self._erasing = pa.table({"key": keys, "erased_at": times})
         self._has_identities = False
@@ -97,8 +104,7 @@ class _Events:
         """Carry out a statement, and yield its rows."""
         query = statement.query
         if query.uses_who and not self._has_identities:
-            self._view("events", None, None)
-            create_same(self._connection, only_seen=True)
+            self._join_identities()
             self._has_identities = True
             self._known("history")
         self._view("events", statement.since, statement.until)
@@ -108,6 +114,20 @@ class _Events:
             self._function(name, test)
         # Read to the end before the next statement: a connection has one result at a time.
         yield from self._connection.sql(statement.text, params=query.parameters).to_arrow_reader(BATCH_ROWS)
+
+    def _join_identities(self) -> None:
+        """Create the table ``same``: of all events, or as it was for an earlier question about the same past."""
+        if self._past in _identities:
+            same = _identities[self._past]
+            self._connection.from_arrow(same).create("same")
+            return
+        self._view("events", None, None)
+        create_same(self._connection, only_seen=True)
+        if self._past is not None:
+            same = self._connection.table("same").to_arrow_table()
+            if len(same) <= _MOST_IDENTITIES:
+                _identities.clear()
+                _identities[self._past] = same
 
     def _view(self, name: str, since: int | None, until: int | None) -> None:
         files = self._seen.events(self._connection, since, until)

@@ -25,7 +25,7 @@ from whisperer.analytics.answers import (
 )
 from whisperer.errors import RequestError
 
-BAR = 24
+BAR = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 app = typer.Typer(

@@ -247,7 +247,7 @@ class PlayedShards(ShardCalls):
         return {}
 
     def _newest(self, shard: int, tenant: str, can_read: bool) -> Any:
-        return plain(ShardTail(shard=shard, folder="", end=0, version=self.counted))
+        return plain(ShardTail(shard=shard, folder="", end=0, version=(self.counted, 0, 0)))
 
     def _ask(self, shard: int, version: int, tenant: str, campaign: str, users: list[tuple[str, str]], _: float) -> Any:
         if self.stale:

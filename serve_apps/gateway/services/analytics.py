@@ -99,5 +99,5 @@ class Analytics:
             self._kept.pop(next(iter(self._kept)))
 
 
-def _version(tails: list[ShardTail]) -> tuple[tuple[int, int], ...]:
-    return tuple(sorted((tail.shard, tail.version) for tail in tails))
+def _version(tails: list[ShardTail]) -> tuple[tuple[int, ...], ...]:
+    return tuple(sorted((tail.shard, *tail.version) for tail in tails))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,7 +117,7 @@ def test_a_user_who_is_being_erased_is_left_out_of_both(scene: Scene) -> None:
     tail = asked(scene)
     assert list(tail.erasing) == ["u:ann"]
     assert total(scene, [tail]) == 1
-    assert tail.version != asked(scene).version or tail == asked(scene)
+    assert tail.version == (3, 1, 1)
 
 
 def test_what_cannot_be_read_is_exported_first(scene: Scene) -> None:
@@ -128,14 +128,14 @@ def test_what_cannot_be_read_is_exported_first(scene: Scene) -> None:
     assert total(scene, [tail]) == 1
     asked(scene, True, flushed)
     assert flushed == ["flushed"]
-    scene.shard.repeats.update(dict.fromkeys(range(MOST_MASKS + 1)))  # type: ignore[arg-type]
-    scene.shard.repeats.clear()
+    scene.shard.repeats = {position: np.zeros(1, np.bool_) for position in range(MOST_MASKS + 1)}
+    asked(scene, True, flushed)
+    assert flushed == ["flushed", "flushed"]
 
 
 def test_a_journal_that_was_trimmed_without_being_exported_is_not_passed_over(scene: Scene) -> None:
     send(scene, "ann", number=1)
     tail = asked(scene)
-    shutil.rmtree(scene.journal.folder / "nothing", ignore_errors=True)
     for path in scene.journal.folder.glob("*.journal"):
         path.unlink()
     with pytest.raises(JournalDamagedError):

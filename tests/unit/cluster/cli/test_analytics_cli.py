@@ -77,6 +77,6 @@ def test_answers_are_tables(asked: list[tuple[str, dict[str, Any]]], capsys: pyt
 
 
 def test_a_bar_is_as_long_as_its_part() -> None:
-    assert [len(bar(part, 100)) for part in (100, 50, 0)] == [24, 12, 0]
+    assert [len(bar(part, 100)) for part in (100, 50, 0)] == [20, 10, 0]
     assert bar(None, 100) == bar(1, 0) == ""
     assert bar(0.6, 100) == "▏"
