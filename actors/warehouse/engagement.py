@@ -43,6 +43,7 @@ _BINS = f"""
 
 _MARK = "coalesce(TRY_CAST(regexp_extract(marks, '\"{name}\":([0-9.e-]+)', 1) AS DOUBLE), 1)"
 _LACKING = ", ".join(f"sum(CASE WHEN is_marked THEN 1 - {_MARK.format(name=name)} ELSE 0 END)" for name in _CRITERIA)
+# Of texts in the JSON, which may hold anything, the quotes are escaped: `"marks":{` is the field.
 _BY_ARM = f"""
     WITH sent AS (
         SELECT decision_id, any_value(channel) AS channel, coalesce(any_value(locale), '') AS locale,
@@ -57,7 +58,7 @@ _BY_ARM = f"""
     ), scored AS (
         SELECT coalesce(arm, '') AS arm, channel, locale,
                TRY_CAST(regexp_extract(provenance, '^\\{{"quality":([0-9.]+)', 1) AS DOUBLE) AS quality,
-               regexp_extract(provenance, '^\\{{"quality":[0-9.]+,"marks":\\{{([^}}]*)\\}}', 1) AS marks,
+               regexp_extract(provenance, '"marks":\\{{([^}}]*)\\}}', 1) AS marks,
                marks <> '' OR quality >= {MOST} AS is_marked
         FROM sent LEFT JOIN decided USING (decision_id)
     )

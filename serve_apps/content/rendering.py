@@ -265,7 +265,7 @@ class Rendering:
             with self._turn:
                 found = score(of.request.channel, of.answer.locale, of.answer.parts)
             marks = {name: mark for name, mark in found.marks.items() if mark < 1}
-            origin = Provenance(found.score, marks, of.words.record)
+            origin = Provenance(found.score, of.words.record, marks)
         message = msgspec.structs.replace(of.answer, provenance=provenance(origin))
         return self._referred(message, of.request)
 

@@ -10,10 +10,10 @@ import msgspec
 
 from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.services.parts import Parts
-from whisperer.content.blocks import references_in, split
 from whisperer.content.errors import TemplateError
 from whisperer.content.lint.checks import lint_template, unusable
 from whisperer.content.lint.finding import Finding
+from whisperer.content.lint.kept_blocks import behind, kept_blocks
 from whisperer.ids import TenantId
 
 
@@ -46,7 +46,8 @@ async def lint(parts: Parts, tenant: TenantId, name: str, body: LintBody) -> Lin
     try:
         body = (await asyncio.to_thread(parts.plane.filled_template, tenant, template)).body
         findings = await asyncio.to_thread(lint_template, body, brand, known)
-        findings += await _behind(parts, tenant, template)
+        if kept_blocks(template):
+            findings += behind(template, await asyncio.to_thread(parts.plane.block_versions, tenant))
     except TemplateError as error:
         findings = unusable(template, error.errors)
     of = Counter(finding.severity for finding in findings)
@@ -58,21 +59,3 @@ async def lint(parts: Parts, tenant: TenantId, name: str, body: LintBody) -> Lin
         warnings=of["warning"],
         findings=findings,
     )
-
-
-async def _behind(parts: Parts, tenant: TenantId, template: dict[str, Any]) -> list[Finding]:
-    """Return which blocks a template keeps to a version that is not the newest."""
-    kept = [(name, version) for name, version in map(split, sorted(references_in(template))) if version is not None]
-    if not kept:
-        return []
-    newest = await asyncio.to_thread(parts.plane.block_versions, tenant)
-    return [
-        Finding(
-            severity="info",
-            code="newer_block",
-            message=f"it keeps to version {version} of block {name}; {newest[name]} is the newest: "
-            f"write '{name}@{newest[name]}' and publish again to take that, or '{name}' to follow",
-        )
-        for name, version in kept
-        if version < newest.get(name, 0)
-    ]

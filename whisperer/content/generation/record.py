@@ -41,12 +41,12 @@ class GenerationRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Hold where a message's words come from: its quality score (0 to 5), the marks below 1 that cost something, by
-    criterion, and what a model had to do with it."""
+    """Hold where a message's words come from: its quality score (0 to 5), what a model had to do with it, and the marks
+    below 1 that cost something, by criterion."""
 
     quality: float | None = None
-    marks: dict[str, float] = {}
     generation: GenerationRecord | None = None
+    marks: dict[str, float] = {}
 
 
 def written(provenance: Provenance) -> bytes:

@@ -83,7 +83,7 @@ def test_a_campaigns_scores_are_summed_up_by_arm_and_language_with_what_cost(tmp
         *marked(1, 4.4, ',"marks":{"readability":0.5,"length":0.9}', "tips", "de"),
         *marked(2, 5.0, "", "tips", "de"),  # nothing cost anything
         *marked(3, 3.0, "", "tips", "de"),  # of a release that kept no marks
-        *marked(4, 4.9, ',"marks":{"length":1e-3},"generation":{"ruling":"written"}', "tips", "en"),
+        *marked(4, 4.9, ',"generation":{"output":"\\"marks\\":{\\"tone\\":0}"},"marks":{"length":1e-3}', "tips", "en"),
         *marked(5, 1.0, ',"marks":{"tone":0.1}', "nudge", "", status="bounced"),
         *marked(6, 2.0, ',"marks":{"tone":0.25}', "nudge", "", channel="sms"),
         delivery("u:7", "dec_7", NEW_YEAR_2026, provenance='{"quality":1.0}', campaign="another"),
@@ -96,5 +96,6 @@ def test_a_campaigns_scores_are_summed_up_by_arm_and_language_with_what_cost(tmp
     assert [(place, n) for place, n, _ in de.bins] == [(6, 1), (8, 1), (9, 1)]
     assert {name: round(lack, 3) for name, lack in de.lacking.items() if lack} == {"readability": 0.5, "length": 0.1}
     assert (en.locale, en.marked, round(en.lacking["length"], 3)) == ("en", 1, 0.999)
+    assert en.lacking["tone"] == 0, "a model wrote of marks; these are none"
     assert scores_by_arm(warehouse, "acme", "welcome", NEW_YEAR_2026 + 10) == []
     assert scores_by_arm(warehouse, "acme", "nope", NEW_YEAR_2026) == []
