@@ -15,6 +15,7 @@
     │   ├── TooSlowError            408, retryable: the body did not arrive in time
     │   ├── ProblemsError           everything that is wrong with what was written, each with its place
     │   │   ├── PredicateError          whisperer.segments.errors
+    │   │   ├── QuestionError           whisperer.analytics.questions
     │   │   ├── CampaignError           whisperer.journeys.errors
     │   │   ├── TemplateError           whisperer.content.errors
     │   │   ├── CatalogueError          whisperer.content.catalogue.fields
@@ -51,6 +52,7 @@
     │   └── UnresolvableError           serve_apps.delivery.ssrf
     ├── InputError                  numbers or documents from which nothing can be computed
     │   ├── NotMjmlError                whisperer.content.mjml.reader
+    │   ├── KeyProblemError             whisperer.delivery.dkim
     │   ├── HistoryError                whisperer.profiles.bgnbd
     │   ├── OtherContextError           whisperer.decisions.linear
     │   ├── InvalidLogError             whisperer.evaluation.logged

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from whisperer.errors import InputError
+
 MIN_RSA_BITS, MAX_RSA_BITS = 2_048, 4_096
 """Verifiers need not look at keys above (RFC 8301); those below are not safe."""
 SIGNED = ("from", "to", "subject", "date", "message-id", "reply-to", "mime-version", "content-type", "feedback-id")
@@ -45,7 +47,7 @@ class Record(TypedDict):
     value: str
 
 
-class KeyProblemError(ValueError):
+class KeyProblemError(InputError):
     """Say what is wrong with a private key, never quoting it."""
 
 

@@ -187,7 +187,7 @@ class ItemTable:
         if held is None:
             rows_of: dict[str, list[int]] = {}
             for row, words in enumerate(self._column(field)):
-                for word in dict.fromkeys(words or ()):
+                for word in dict.fromkeys(filter(None, words or ())):  # an empty word is what nothing is looked for by
                     rows_of.setdefault(word, []).append(row)
             held = self._lists[field] = {word: np.array(rows, np.int32) for word, rows in rows_of.items()}
         return held

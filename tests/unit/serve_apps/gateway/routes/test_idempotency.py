@@ -156,6 +156,7 @@ def test_every_call_that_changes_something_takes_a_key(world: World) -> None:
         ("post", "/v1/templates/{name}/preview"),
         ("post", "/v1/templates/{name}/lint"),
         ("post", "/v1/templates/{name}/score"),
+        *(("post", f"/v1/analytics/{kind}") for kind in ("trends", "funnels", "retention", "lifecycle", "stickiness")),
     ]
 
 

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whisperer.content.catalogue.fields import time_ms
@@ -82,6 +82,7 @@ def meets(item: dict[str, Any], field: str, operator: str, value: Any) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(items=ITEMS, tests=st.lists(TESTS, max_size=3), limit=st.integers(1, 12))
+@example(items=[{"name": "a", "price": 0, "tags": [""]}], tests=[("tags", "contains", None)], limit=1)
 def test_a_pick_is_what_looking_at_every_item_finds(
     items: list[dict[str, Any]], tests: list[tuple[str, str, Any]], limit: int
 ) -> None:
