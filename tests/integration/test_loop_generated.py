@@ -76,7 +76,7 @@ def test_all_messages_are_sent_while_a_generator_fails_3_times_in_10(tenant: Ten
         assert counted["refused"] == {}
         assert counted["sent"] + counted["no_send"] == N
         sent = messages(tenant, campaign="written")
-        assert len(sent) == counted["sent"] > 0.8 * N
+        assert len(sent) == counted["sent"] > 0.6 * N  # about 5 of 6: not to send is a choice, too
         assert len({one["user_id"] for one in sent}) == len(sent)  # each once
         written = [one for one in sent if OWN not in one["parts"]["html"]]
         assert 0.4 < len(written) / len(sent) < 0.95
