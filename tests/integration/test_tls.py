@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from cryptography import x509
 
 from cluster.errors import SettingsError
 from cluster.launch import tls
-from tests.integration.test_haproxy_program import haproxy, told
+from tests.integration.test_haproxy_program import haproxy, n_connections, told
 from tests.support.certificates import pair, serial
 from tests.support.stand import until
 from whisperer.settings import ServerSettings
@@ -179,7 +178,6 @@ def test_a_connection_that_never_speaks_tls_takes_one_of_its_addresss_places(tmp
             except ConnectionError:
                 return True
 
-        # Two that come at once see each other, and both may be refused for it: the fifth is to be in before the sixth.
-        time.sleep(0.2)
+        until(lambda: n_connections(tmp_path, "127.0.0.7") == 5, "HAProxy has counted five")
         until(lambda: is_refused("127.0.0.7"), "the sixth connection is closed")
         assert not is_refused("127.0.0.8")
