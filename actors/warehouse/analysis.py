@@ -2,7 +2,8 @@
 
 Guarantees: one state of both for all queries of a question, without a gap or an overlap; users are one under every id
 (:mod:`.identities`); users who are being erased are left out already. DuckDB is bounded in memory, threads and what it
-spills, opens no other file than the tenant's, and cannot be told otherwise by a query.
+spills. Where the warehouse is on a local disk it opens no other file than the tenant's, and cannot be told otherwise by
+a query.
 """
 
 from __future__ import annotations

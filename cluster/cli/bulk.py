@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.reading import read
 from cluster.cli.exit_codes import REFUSED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.operator_client import Operator
@@ -50,7 +51,7 @@ def send(data_dir: Path, path: tuple[str, ...], lines: typer.FileText, most: int
     with Operator(data_dir, timeout_s=TIMEOUT_S) as operator:
         for numbers, statements in _calls(lines, most):
             document = operator.post(*path, body=statements)
-            found = answers.read(document, Results)
+            found = read(document, Results)
             n_done, n_refused = n_done + found.n_done, n_refused + found.n_refused
             shown += [one | {"line": numbers[one["index"]]} for one in document["results"]] if json else []
             refused += [

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, bulk, output
+from cluster.cli import bulk, output
+from cluster.cli.answers.campaigns import Campaign, Counts
+from cluster.cli.answers.reading import read
 from cluster.cli.drafting import Drafted, add_commands
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.report import show_report
@@ -43,7 +45,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
         return
     rows = [
         (c.name, c.version, c.status, c.draft_version, *_counts(c.counts), c.description)
-        for c in answers.read(found, list[answers.Campaign])
+        for c in read(found, list[Campaign])
     ]
     columns = ("name", "version", "status", "draft", "candidates", "sent", "no_send", "refused", "description")
     output.print_table(columns, rows, "No campaigns yet: `whisperer campaign create FILE --tenant NAME`.")
@@ -185,15 +187,15 @@ def _told(document: Any, json: bool) -> None:
         _say(document)
 
 
-def _say(document: Any) -> answers.Campaign:
-    campaign = answers.read(document, answers.Campaign)
+def _say(document: Any) -> Campaign:
+    campaign = read(document, Campaign)
     output.say(f"{campaign.name} version {campaign.version}, {campaign.status}: {campaign.description}")
     if campaign.draft_version:
         output.say(f"A draft, version {campaign.draft_version}, waits to be published.")
     return campaign
 
 
-def _counts(counts: answers.Counts | None) -> tuple[int | None, ...]:
+def _counts(counts: Counts | None) -> tuple[int | None, ...]:
     if counts is None:
         return None, None, None, None
     return counts.candidates, counts.sent, counts.no_send, sum(counts.refused.values())

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.channels import AccountState, Channel, ChannelAccount, ChannelCounts, ChannelState
+from cluster.cli.answers.reading import read
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import read_object, through
 from cluster.operator_client import Operator
@@ -42,7 +44,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     if json:
         output.print_json(found)
         return
-    channels = answers.read(found, list[answers.Channel])
+    channels = read(found, list[Channel])
     rows = []
     for one in channels:
         providers = ", ".join([one.provider, *(account.provider for account in one.failover)])
@@ -73,7 +75,7 @@ def show(
     if json:
         output.print_json(found)
     else:
-        _print(answers.read(found, answers.Channel))
+        _print(read(found, Channel))
 
 
 @app.command("state")
@@ -112,25 +114,30 @@ def state(
             _counted(one.searches),
             one.last_trouble,
         )
-        for one in answers.read(found, answers.ChannelState).accounts
+        for one in read(found, ChannelState).accounts
     ]
     heads = (
         *("account", "provider", "weight", "breaker", "a second", "under way"),
         *("attempts", "held", "taken over", "searches", "last trouble"),
     )
-    output.print_table(heads, rows, "No accounts.")
-    counts = answers.read(counted, answers.ChannelCounts)
+    shown = [at for at in range(len(heads)) if at < _ALWAYS or any(row[at] != "" for row in rows)]
+    output.print_table([heads[at] for at in shown], [[row[at] for at in shown] for row in rows], "No accounts.")
+    counts = read(counted, ChannelCounts)
     by_status = _counted({status: n for status, n in counts.by_status.items() if n})
     output.say(f"Messages of {counts.days} days: {by_status or 'none'}")
 
 
-def _breaker(one: answers.AccountState) -> str:
+_ALWAYS = 6
+"""Columns of a channel's state that are there even if they are empty: with all eleven no terminal is wide enough."""
+
+
+def _breaker(one: AccountState) -> str:
     left_alone = f", {one.left_alone_s:.0f} s" if one.left_alone_s else ""
     since = f" since {one.breaker_since}" if one.breaker_since else ""
     return f"{one.breaker}{since}{left_alone}"
 
 
-def _rate(one: answers.AccountState) -> str:
+def _rate(one: AccountState) -> str:
     of = "" if one.per_second is None else f" of {one.per_second:g}"
     warming = one.warm_up
     day = f"; day {warming.day} of {warming.days}, {warming.given} of {warming.limit}" if warming is not None else ""
@@ -162,11 +169,11 @@ def rotate_callback(
     if json:
         output.print_json(document)
     else:
-        _print(answers.read(document, answers.Channel))
+        _print(read(document, Channel))
 
 
-def _print(channel: answers.Channel) -> None:
-    first = answers.ChannelAccount(
+def _print(channel: Channel) -> None:
+    first = ChannelAccount(
         channel.name,
         channel.provider,
         channel.config,
@@ -247,7 +254,7 @@ def set_(
     if json:
         output.print_json(document)
     else:
-        changed = answers.read(document, answers.Channel)
+        changed = read(document, Channel)
         output.say(f"{channel} goes through {changed.provider}.")
         _print_records(changed.config)
         if changed.callback_url is not None:

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.people import Audit
+from cluster.cli.answers.reading import read
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.operator_client import Operator
 
@@ -31,10 +33,10 @@ def show(
     if json:
         output.print_json(document)
     else:
-        _say(answers.read(document, answers.Audit))
+        _say(read(document, Audit))
 
 
-def _say(found: answers.Audit) -> None:
+def _say(found: Audit) -> None:
     output.say(
         f"{found.id}: {found.campaign} version {found.campaign_version} considered "
         f"{found.user_key} at {found.at} ({found.trigger} {found.occurrence})"

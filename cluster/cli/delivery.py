@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.channels import Delivery
+from cluster.cli.answers.reading import read
 from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.operator_client import Operator
@@ -73,7 +75,7 @@ def list_(
             _why(one),
             one.decision_id,
         )
-        for one in answers.read(found, list[answers.Delivery])
+        for one in read(found, list[Delivery])
     ]
     columns = ("latest attempt", "status", "channel", "user", "campaign", "attempts", "why", "decision")
     output.print_table(columns, rows, "No such deliveries.")
@@ -132,5 +134,5 @@ def replay(
         raise typer.Exit(FAILED)
 
 
-def _why(one: answers.Delivery) -> str:
+def _why(one: Delivery) -> str:
     return ": ".join(text for text in (one.reason_text, one.detail) if text)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cluster.cli import output
-from cluster.cli.draft_answers import Change, Difference
+from cluster.cli.answers.drafts import Change, Difference
 
 _GONE, _NEW, _PLACE, _CONTEXT = "red", "green", "bold", "dim"
 _STYLES = {"-": _GONE, "+": _NEW, "@": "cyan"}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.drafts import Difference, Draft, Published, Review, Revision
+from cluster.cli.answers.reading import read
 from cluster.cli.differences import print_difference
-from cluster.cli.draft_answers import Difference, Draft, Published, Review, Revision
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, read_object, through
 
@@ -72,7 +73,7 @@ def add_commands(app: typer.Typer, of: Drafted) -> None:
         else:
             _say(document, of)
             if file is None:
-                output.print_json(answers.read(document, Draft).content)
+                output.print_json(read(document, Draft).content)
 
     @app.command(help=_submit_help(of))
     def submit(
@@ -92,7 +93,7 @@ def add_commands(app: typer.Typer, of: Drafted) -> None:
             return
         rows = [
             (r.version, r.at, r.by, r.review, r.rolled_back_to, "live" if r.live else "")
-            for r in answers.read(found, list[Revision])
+            for r in read(found, list[Revision])
         ]
         columns = ("version", "at", "by", "review", "content of", "")
         output.print_table(columns, rows, f"No version of {name} has gone live yet.")
@@ -124,7 +125,7 @@ def add_commands(app: typer.Typer, of: Drafted) -> None:
         if json:
             output.print_json(document)
         else:
-            version = answers.read(document, Published).version
+            version = read(document, Published).version
             output.say(f"The content of {name} version {to} is live again, as version {version}.")
 
 
@@ -177,7 +178,7 @@ def show_difference(data_dir: Path, tenant: str, of: Drafted, name: str, before:
     if json:
         output.print_json(document)
     else:
-        print_difference(answers.read(document, Difference))
+        print_difference(read(document, Difference))
 
 
 def say_review(document: Any, json: bool) -> None:
@@ -185,7 +186,7 @@ def say_review(document: Any, json: bool) -> None:
     if json:
         output.print_json(document)
         return
-    review = answers.read(document, Review)
+    review = read(document, Review)
     by = review.decided_by or review.requested_by
     output.say(f"Review {review.id} of the {review.kind} {review.name} is {review.state}, by {by}.")
 
@@ -214,7 +215,7 @@ def _delete(data_dir: Path, tenant: str, of: Drafted, name: str) -> Any:
 
 
 def _say(document: Any, of: Drafted) -> None:
-    draft = answers.read(document, Draft)
+    draft = read(document, Draft)
     live = "nothing is live" if draft.live is None else f"version {draft.live} is live meanwhile"
     output.say(f"Draft of the {of.kind} {draft.name}, by {draft.changed_by}, {draft.changed_at}; {live}.")
     if draft.review is not None:

@@ -13,7 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.exports import Export
+from cluster.cli.answers.reading import read
 from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages
@@ -85,7 +87,7 @@ def create(
         document = operator.post("tenants", tenant, "exports", body=body)
         if not background:
             document = _awaited(operator, tenant, document, quiet=json)
-        found = answers.read(document, answers.Export)
+        found = read(document, Export)
         if to is not None and found.state == ExportState.DONE:
             _save(operator, found, to, quiet=json)
     _print(document, found, to, json=json)
@@ -115,7 +117,7 @@ def list_(
         return
     rows = [
         (one.id, one.of, one.format, one.state, one.progress.rows, output.size(one.size_bytes))
-        for one in (answers.read(document, answers.Export) for document in documents)
+        for one in (read(document, Export) for document in documents)
     ]
     columns = ("export", "of", "format", "state", "rows", "size")
     output.print_table(columns, rows, "Nothing has been exported.")
@@ -132,7 +134,7 @@ def show(id: ExportId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DI
     """
     with Operator(data_dir) as operator:
         document = operator.get("tenants", tenant, "exports", id)
-    _print(document, answers.read(document, answers.Export), None, json=json)
+    _print(document, read(document, Export), None, json=json)
 
 
 @app.command()
@@ -152,7 +154,7 @@ def download(
     """
     with Operator(data_dir) as operator:
         document = _awaited(operator, tenant, operator.get("tenants", tenant, "exports", id), quiet=json)
-        found = answers.read(document, answers.Export)
+        found = read(document, Export)
         if found.state != ExportState.DONE:
             output.fail(f"the export {found.id} has no file: {found.error or found.state}", FAILED)
         to = to or Path(f"{found.of}-{found.id}.{found.format}")
@@ -173,7 +175,7 @@ def delete(id: ExportId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_
     if json:
         output.print_json(document)
     else:
-        ended = answers.read(document, answers.Export)
+        ended = read(document, Export)
         output.say(f"{id} was {'cancelled' if ended.state == ExportState.CANCELLED else 'deleted'}.")
 
 
@@ -196,21 +198,21 @@ def _filter(written: list[str]) -> dict[str, Any]:
 
 def _awaited(operator: Operator, tenant: str, document: Any, *, quiet: bool) -> Any:
     """Wait for the export's end and return its document with a link, showing its progress on stderr."""
-    found = answers.read(document, answers.Export)
+    found = read(document, Export)
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
         bar = progress.add_task(found.state, total=None)
         while found.state in OPEN:
             time.sleep(LOOK_S)
             document = operator.get("tenants", tenant, "exports", found.id)
-            found = answers.read(document, answers.Export)
+            found = read(document, Export)
             share = found.progress.share
             description = f"{found.state}, {found.progress.rows:,} rows"
             progress.update(bar, description=description, completed=share or 0.0, total=None if share is None else 1.0)
     return document
 
 
-def _save(operator: Operator, found: answers.Export, to: Path, *, quiet: bool) -> None:
+def _save(operator: Operator, found: Export, to: Path, *, quiet: bool) -> None:
     """Save the file under another name next to its place, compare it, and rename it. Raises DamagedError."""
     link = urlsplit(found.download_url or "")
     beside = to.with_name(f".{to.name}.{os.getpid()}")
@@ -236,7 +238,7 @@ def _save(operator: Operator, found: answers.Export, to: Path, *, quiet: bool) -
         beside.unlink(missing_ok=True)
 
 
-def _print(document: Any, found: answers.Export, to: Path | None, *, json: bool) -> None:
+def _print(document: Any, found: Export, to: Path | None, *, json: bool) -> None:
     if json:
         output.print_json(document)
         return

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from cluster.cli import answers, drafting, output
+from cluster.cli import drafting, output
+from cluster.cli.answers.policies import ListedPolicy, Policy, PolicyEvent
+from cluster.cli.answers.reading import read
 from cluster.cli.control import open_control_plane, settings_in_force
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, read_object, through
@@ -16,7 +18,8 @@ from whisperer.errors import RequestError
 from whisperer.models.rollout import SCORES, Evidence
 
 if TYPE_CHECKING:
-    from cluster.control_plane import ControlPlane, Policy
+    from cluster.control_plane import ControlPlane
+    from cluster.control_plane import Policy as StoredPolicy
     from whisperer.models.store import ArtifactStore
 
 app = typer.Typer(
@@ -45,7 +48,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     if json:
         output.print_json(found)
         return
-    policies = answers.read(found, list[answers.ListedPolicy])
+    policies = read(found, list[ListedPolicy])
     rows = [(p.name, p.live, p.candidate, p.stage, f"{p.share:.0%}", p.since) for p in policies]
     columns = ("name", "live", "candidate", "stage", "users", "since")
     output.print_table(columns, rows, "No policies yet: `whisperer policy register FOLDER --tenant NAME`.")
@@ -178,7 +181,7 @@ def promote(
     except msgspec.ValidationError as error:
         raise RequestError(f"the evidence: {error}") from None
 
-    def promoted(plane: ControlPlane) -> Policy:
+    def promoted(plane: ControlPlane) -> StoredPolicy:
 
         # pyarrow and scoring take 0.4 s of CPU, which the gateway spends while it runs.
         from cluster.control_plane.score_steps import evidence_for
@@ -238,8 +241,7 @@ def history(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_D
         output.print_json(found)
         return
     rows = [
-        (e.at, e.version, e.action, e.before, e.after, e.live, e.by, e.reason)
-        for e in answers.read(found, list[answers.PolicyEvent])
+        (e.at, e.version, e.action, e.before, e.after, e.live, e.by, e.reason) for e in read(found, list[PolicyEvent])
     ]
     output.print_table(("at", "version", "action", "from", "to", "live then", "by", "why"), rows, "Nothing yet.")
 
@@ -259,8 +261,8 @@ def _told(document: Any, json: bool) -> None:
         _say(document)
 
 
-def _say(document: Any) -> answers.Policy:
-    policy = answers.read(document, answers.Policy)
+def _say(document: Any) -> Policy:
+    policy = read(document, Policy)
     live = f"version {policy.live}" if policy.live else "what is built in"
     output.say(f"{policy.name}: {live} decides for {1 - policy.share:.0%} of users since {policy.since}.")
     if policy.candidate is not None and policy.needs is not None:

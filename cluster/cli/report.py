@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.campaigns import CampaignQuality, Day, Days, Lift, Look, Report, ReportAnswer, SavedReport
+from cluster.cli.answers.reading import read
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages
 from cluster.operator_client import Operator
@@ -89,9 +91,9 @@ def report(
     if json:
         output.print_json(document)
     elif quality:
-        print_quality(answers.read(document, answers.CampaignQuality))
+        print_quality(read(document, CampaignQuality))
     else:
-        print_days(answers.read(document, answers.Days))
+        print_days(read(document, Days))
 
 
 @app.command()
@@ -145,7 +147,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
         return
     rows = [
         (one.name, one.definition.metric, " ".join(one.definition.campaigns), one.changed_at)
-        for one in answers.read(found, list[answers.SavedReport])
+        for one in read(found, list[SavedReport])
     ]
     empty = "No saved reports: `whisperer report save NAME --campaign NAME --tenant NAME`."
     output.print_table(("name", "metric", "campaigns", "changed"), rows, empty)
@@ -164,7 +166,7 @@ def run(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, 
     if json:
         output.print_json(document)
     else:
-        print_answer(answers.read(document, answers.ReportAnswer))
+        print_answer(read(document, ReportAnswer))
 
 
 @app.command()
@@ -180,7 +182,7 @@ def delete(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DI
     output.say(f"Deleted {name}.")
 
 
-def print_answer(answer: answers.ReportAnswer) -> None:
+def print_answer(answer: ReportAnswer) -> None:
     """Print a saved report's answer for people."""
     output.say(f"{answer.name} as of {answer.as_of}")
     if answer.metric == Metric.accounting:
@@ -206,10 +208,10 @@ def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
     if json:
         output.print_json(document)
     else:
-        print_report(answers.read(document, answers.Report))
+        print_report(read(document, Report))
 
 
-def print_days(days: answers.Days) -> None:
+def print_days(days: Days) -> None:
     """Print the report by day for people."""
     print_day_rows(days.data)
     output.say("A user joins when the goal's window has closed; * marks a difference, whenever it is first seen.")
@@ -218,7 +220,7 @@ def print_days(days: answers.Days) -> None:
         output.say(f"The groups are not as large as their shares (p = {p:.2g} at all looks): do not believe the lift.")
 
 
-def print_quality(found: answers.CampaignQuality) -> None:
+def print_quality(found: CampaignQuality) -> None:
     """Print how good a campaign's messages were, for people."""
     rows = [
         (
@@ -238,7 +240,7 @@ def print_quality(found: answers.CampaignQuality) -> None:
         output.say(f"Mean {found.mean:.2f} of 5, calibrated {found.calibrated:.2f}, of {found.scored} scored messages")
 
 
-def print_day_rows(days: list[answers.Day]) -> None:
+def print_day_rows(days: list[Day]) -> None:
     """Print days with their lifts for people."""
     output.print_table(
         ("until", "users", "policy over holdout", "uniform over holdout", "policy over uniform"),
@@ -254,13 +256,13 @@ def print_day_rows(days: list[answers.Day]) -> None:
     )
 
 
-def _look(lift: answers.Look) -> str:
+def _look(lift: Look) -> str:
     if lift.not_yet is not None:
         return "not yet"
     return f"{lift.difference:+.4f} ({lift.low:+.4f} to {lift.high:+.4f}){' *' if lift.decided else ''}"
 
 
-def print_report(report: answers.Report) -> None:
+def print_report(report: Report) -> None:
     """Print the report for people."""
     output.say(f"{report.name} version {report.version}, {report.status}, since {report.since}")
     output.say(report.description)
@@ -307,7 +309,7 @@ def print_report(report: answers.Report) -> None:
         )
 
 
-def _lift(lift: answers.Lift) -> str:
+def _lift(lift: Lift) -> str:
     if lift.not_yet is not None:
         return f"not yet: {lift.not_yet}"
     relative = f" (no relative lift: {lift.relative_reason})"

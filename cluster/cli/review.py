@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.drafts import Review, Reviewed
+from cluster.cli.answers.reading import read
 from cluster.cli.differences import print_difference
-from cluster.cli.draft_answers import Review, Reviewed
 from cluster.cli.drafting import say_review
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, through
@@ -55,7 +56,7 @@ def list_(
     if json:
         output.print_json(found)
         return
-    rows = [(r.id, f"{r.kind} {r.name}", r.state, r.requested_by, r.note) for r in answers.read(found, list[Review])]
+    rows = [(r.id, f"{r.kind} {r.name}", r.state, r.requested_by, r.note) for r in read(found, list[Review])]
     output.print_table(("id", "what", "state", "by", "note"), rows, "Nothing waits for a review.")
 
 
@@ -75,7 +76,7 @@ def show(review_id: ReviewId, tenant: TenantOption, data_dir: DataDir = DEFAULT_
     if json:
         output.print_json(document)
         return
-    review = answers.read(document, Reviewed)
+    review = read(document, Reviewed)
     say_review(document, False)
     for text in (review.note, review.reason):
         if text:

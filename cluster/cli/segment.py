@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cluster.cli import answers, bulk, drafting, output
+from cluster.cli import bulk, drafting, output
+from cluster.cli.answers.reading import read
+from cluster.cli.answers.segments import PublishedSegment, Segment
 from cluster.cli.control import open_control_plane
 from cluster.cli.exit_codes import NOT_FOUND
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
@@ -123,7 +125,7 @@ def show(
     if document["archived_at"]:
         output.say(f"archived {output.when(document['archived_at'])}")
     if document["live"]:
-        live = answers.read(document["live"], answers.Segment)
+        live = read(document["live"], Segment)
         output.say(f"{live.members:,} members; {live.done:,} of {live.total:,} users looked at")
     output.print_json(document["predicate"])
 
@@ -153,7 +155,7 @@ def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], 
         answer = operator.put("tenants", tenant, "segments", name, body={"predicate": predicate})
         if wait:
             _watch(operator, tenant, name)
-        return answers.read(answer, answers.PublishedSegment).version
+        return read(answer, PublishedSegment).version
 
     version: int = through(data_dir, online, lambda plane, _: plane.publish_segment(tenant, name, predicate))
     return version
@@ -167,7 +169,7 @@ def _publish_draft(data_dir: Path, tenant: str, name: str, wait: bool, json: boo
     if json:
         output.print_json(document)
     else:
-        output.say(f"Published {name} version {answers.read(document, answers.PublishedSegment).version}.")
+        output.say(f"Published {name} version {read(document, PublishedSegment).version}.")
 
 
 def _watch(operator: Operator, tenant: str, name: str) -> None:
@@ -181,7 +183,7 @@ def _watch(operator: Operator, tenant: str, name: str) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, members=0)
         while True:
-            live = answers.read(operator.get("tenants", tenant, "segments", name), answers.Segment)
+            live = read(operator.get("tenants", tenant, "segments", name), Segment)
             bar.update(task, completed=live.done, total=live.total, members=live.members)
             if live.done >= live.total:
                 return

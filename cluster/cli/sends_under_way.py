@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.cli import answers
+from cluster.cli.answers.installation import Shards
+from cluster.cli.answers.reading import read
 from cluster.operator_client import Operator
 from whisperer.errors import WhispererError
 
@@ -33,7 +34,7 @@ def shown(operator: Operator, what: str, order: Callable[[], Any]) -> Any:
 def n_under_way(operator: Operator) -> int:
     """Return how many messages of all shards are under way, or 0 if the gateway does not answer."""
     try:
-        shards = answers.read(operator.get("shards"), answers.Shards).shards
+        shards = read(operator.get("shards"), Shards).shards
     except WhispererError:  # a busy gateway; the number is only shown to people
         return 0
     return sum(shard.messages_under_way for shard in shards)

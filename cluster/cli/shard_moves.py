@@ -10,7 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.installation import Holdings, Moved
+from cluster.cli.answers.reading import read
 from cluster.operator_client import Operator
 from whisperer.errors import NotFoundError, RequestError
 from whisperer.ids import N_PARTITIONS, Partition
@@ -51,11 +53,11 @@ def look(operator: Operator, seconds: float = LOOK_S) -> Look:
     return Look(found.shards, found.draining, held)
 
 
-def _holdings(operator: Operator) -> answers.Holdings:
-    return answers.read(operator.get("shards", "holdings"), answers.Holdings)
+def _holdings(operator: Operator) -> Holdings:
+    return read(operator.get("shards", "holdings"), Holdings)
 
 
-def _events(found: answers.Holdings) -> dict[tuple[str, int], int]:
+def _events(found: Holdings) -> dict[tuple[str, int], int]:
     return {
         (one.tenant, partition): events
         for one in found.holdings
@@ -165,15 +167,15 @@ def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[Any]:
             body = {"tenant": held.tenant, "partition": held.partition, "to": step.target}
             answer = operator.post("shards", "move", body=body)
             moved.append({**body, **answer})
-            longest = max(longest, answers.read(answer, answers.Moved).pause_ms)
+            longest = max(longest, read(answer, Moved).pause_ms)
             bar.update(task, advance=1, longest=longest)
     return moved
 
 
 def told(moved: Sequence[Any]) -> str:
     """Summarise finished moves in one sentence."""
-    read = answers.read(moved, list[answers.Moved])
-    users = sum(one.users for one in read)
-    longest = max((one.pause_ms for one in read), default=0.0)
+    done = read(moved, list[Moved])
+    users = sum(one.users for one in done)
+    longest = max((one.pause_ms for one in done), default=0.0)
     n = len(moved)
     return f"{n} partition{'s' if n != 1 else ''} moved with {users:,} users; longest pause {longest:.0f} ms."

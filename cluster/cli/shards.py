@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, output, sends_under_way, shard_moves
+from cluster.cli import output, sends_under_way, shard_moves
+from cluster.cli.answers.installation import AddedShard, Shard, Shards, Upgraded
+from cluster.cli.answers.reading import read
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cluster.operator_client import Operator
 from whisperer.errors import RequestError
@@ -27,7 +29,9 @@ app = typer.Typer(
 
 ORDER_TIMEOUT_S = 900.0
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")]
-Shard = Annotated[int, typer.Argument(metavar="N", min=0, help="Number of the shard, as `whisperer shards` lists it.")]
+ShardNumber = Annotated[
+    int, typer.Argument(metavar="N", min=0, help="Number of the shard, as `whisperer shards` lists it.")
+]
 
 
 @app.callback()
@@ -48,7 +52,7 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
         document = operator.get("shards")
         look = shard_moves.look(operator)
     loads = shard_moves.by_shard(look)
-    found = answers.read(document, answers.Shards)
+    found = read(document, Shards)
     listed = [(shard, loads.get(shard.number, shard_moves.Load()), _state_bytes(shard)) for shard in found.shards]
     if json:
         for plain, (_, load, n_bytes) in zip(document["shards"], listed, strict=True):
@@ -74,7 +78,7 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
     output.say(f"partition map version {found.map_version}")
 
 
-def _state_bytes(shard: answers.Shard) -> int:
+def _state_bytes(shard: Shard) -> int:
     return sum(sum(tenant.bytes.values()) for tenant in shard.tenants.values())
 
 
@@ -136,13 +140,13 @@ def add(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
     if json:
         output.print_json(answer)
     else:
-        number = answers.read(answer, answers.AddedShard).shard
+        number = read(answer, AddedShard).shard
         output.say(f"Shard {number} runs, empty. `whisperer shards rebalance` gives it its share.")
 
 
 @app.command()
 def drain(
-    shard: Shard,
+    shard: ShardNumber,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running, empty, instead of removing it.")] = False,
     dry_run: DryRun = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -170,7 +174,7 @@ def drain(
 
 
 @app.command()
-def remove(shard: Shard, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def remove(shard: ShardNumber, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Stop a shard emptied by `drain --keep`. Its journal and snapshots stay on disk and are not read again.
 
     Example:
@@ -213,7 +217,7 @@ def upgrade(
             )
             done.append(answer)
             if not json:
-                upgraded = answers.read(answer, answers.Upgraded)
+                upgraded = read(answer, Upgraded)
                 output.say(
                     f"Shard {number} is now {upgraded.name}: prepared in {upgraded.prepared_s:.1f} s, "
                     f"pause {upgraded.pause_s:.2f} s, {upgraded.records} records replayed"
@@ -223,7 +227,7 @@ def upgrade(
 
 
 def _numbers(operator: Operator) -> list[int]:
-    return [shard.number for shard in answers.read(operator.get("shards"), answers.Shards).shards]
+    return [shard.number for shard in read(operator.get("shards"), Shards).shards]
 
 
 def _carry_out(operator: Any, plan: list[Any], dry_run: bool, json: bool, look: Any = None) -> None:

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.reading import read
+from cluster.cli.answers.simulations import Cost, Interval, Simulated, Simulation, Worth
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import read_object
 from cluster.operator_client import Operator
@@ -66,7 +68,7 @@ def simulate(
     with Operator(data_dir) as operator:
         begun = operator.post("tenants", tenant, "campaigns", campaign, "simulate", body=body)
         document = _awaited(operator, tenant, begun, quiet=json)
-    found = answers.read(document, answers.Simulation)
+    found = read(document, Simulation)
     if json:
         output.print_json(document)
     elif found.result is not None:
@@ -79,19 +81,19 @@ def simulate(
 
 def _awaited(operator: Operator, tenant: str, document: Any, *, quiet: bool) -> Any:
     """Wait for the simulation and return its document, showing its progress on stderr."""
-    found = answers.read(document, answers.Simulation)
+    found = read(document, Simulation)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
         bar = progress.add_task("events", total=None)
         while found.status == "running":
             time.sleep(LOOK_S)
             document = operator.get("tenants", tenant, "campaigns", found.campaign, "simulations", found.id)
-            found = answers.read(document, answers.Simulation)
+            found = read(document, Simulation)
             progress.update(bar, completed=found.progress.events, total=found.progress.of or None)
     return document
 
 
-def print_simulation(result: answers.Simulated) -> None:
+def print_simulation(result: Simulated) -> None:
     """Print a simulation for people."""
     share = "" if result.share == 1 else f", {result.share:.1%} of users"
     output.say(
@@ -152,12 +154,12 @@ def print_simulation(result: answers.Simulated) -> None:
         output.say(f"- {caveat}")
 
 
-def _budget(budget: answers.Cost) -> str:
+def _budget(budget: Cost) -> str:
     used = "" if budget.used is None else f" of {budget.amount:,.2f}, {budget.used:.0%}"
     return f"{budget.spent:,.2f}{used}"
 
 
-def _value(value: answers.Worth) -> str:
+def _value(value: Worth) -> str:
     if value.not_estimated is not None:
         return value.not_estimated
     over = "" if value.over_no_send is None else f"; {_interval(value.over_no_send)} over sending nothing"
@@ -165,7 +167,7 @@ def _value(value: answers.Worth) -> str:
     return f"{_interval(value.per_decision)} a decision{over}; {_interval(value.total)} in all ({log})"
 
 
-def _interval(interval: answers.Interval) -> str:
+def _interval(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.value:,.4g} (no interval)"
     return f"{interval.value:,.4g} (95 %: {interval.low:,.4g} to {interval.high:,.4g})"

@@ -7,7 +7,9 @@ from typing import Any
 
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.installation import Status
+from cluster.cli.answers.reading import read
 from cluster.cli.exit_codes import NOT_READY, NOT_RUNNING
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cluster.launch import installation, pids, readiness
@@ -57,12 +59,12 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
     if json:
         output.print_json(document)
     else:
-        _show_status(answers.read(document, answers.Status))
+        _show_status(read(document, Status))
     if not document["ready"]:
         raise typer.Exit(NOT_READY)
 
 
-def _show_status(found: answers.Status) -> None:
+def _show_status(found: Status) -> None:
     state = "Up" if found.ready else f"Up, not ready: {found.reason}"
     output.say(f"{state}, at {found.url}")
     output.say(f"{found.n_processes} processes, {output.size(found.rss_bytes)} resident")

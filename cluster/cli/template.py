@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cluster.cli import answers, bulk, drafting, output, template_translations, template_writing
-from cluster.cli.draft_answers import Published
+from cluster.cli import bulk, drafting, output, template_translations, template_writing
+from cluster.cli.answers.drafts import Published
+from cluster.cli.answers.reading import read
+from cluster.cli.answers.templates import Found, Linted, ListedTemplate, Preview, Proof, Template
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, named, read_object, through
 from cluster.operator_client import Operator
@@ -47,7 +49,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     if json:
         output.print_json(found)
         return
-    templates = answers.read(found, list[answers.ListedTemplate])
+    templates = read(found, list[ListedTemplate])
     rows = [(t.name, t.version, t.channel, ", ".join(t.template.locales)) for t in templates]
     columns = ("name", "version", "channel", "locales")
     output.print_table(columns, rows, "No templates yet: `whisperer template put FILE --tenant NAME`.")
@@ -81,7 +83,7 @@ def put(
     if json:
         output.print_json(document)
     else:
-        written = answers.read(document, answers.Template)
+        written = read(document, Template)
         output.say(f"Published {called} version {written.version} for {written.channel}.")
 
 
@@ -97,7 +99,7 @@ def publish(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_D
     if json:
         output.print_json(document)
     else:
-        output.say(f"Published {name} version {answers.read(document, Published).version}.")
+        output.say(f"Published {name} version {read(document, Published).version}.")
 
 
 @app.command()
@@ -123,7 +125,7 @@ def show(
     if json:
         output.print_json(document)
         return
-    found = answers.read(document, answers.Template)
+    found = read(document, Template)
     output.say(f"{name} version {found.version} for {found.channel}, {found.published_at}")
     output.print_json(found.template)
 
@@ -155,7 +157,7 @@ def preview(
     if json:
         output.print_json(document)
         return
-    found = answers.read(document, answers.Preview)
+    found = read(document, Preview)
     if not found.rendered:
         output.say(f"It would not be sent: {found.reason}: {found.detail}")
         return
@@ -200,7 +202,7 @@ def send_test(
     body = _asked(user, locale, trait, offer) | _sent_by(campaign, arm) | {"to": to, "marked": marked}
     with Operator(data_dir) as operator:
         document = operator.post("tenants", tenant, "templates", name, "test", body=body)
-    found = answers.read(document, answers.Proof)
+    found = read(document, Proof)
     if json:
         output.print_json(document)
     elif not found.rendered:
@@ -247,7 +249,7 @@ def lint(
             document = operator.post("tenants", tenant, "templates", which, "lint", body={})
     if json:
         output.print_json(document)
-    found = answers.read(document, answers.Linted)
+    found = read(document, Linted)
     if not json:
         _show_findings(found.findings)
         output.say(f"{found.errors} error(s), {found.warnings} warning(s)")
@@ -287,7 +289,7 @@ def _linted_here(body: dict[str, Any]) -> dict[str, Any]:
     return {"errors": of["error"], "warnings": of["warning"], "findings": findings}
 
 
-def _show_findings(findings: list[answers.Found]) -> None:
+def _show_findings(findings: list[Found]) -> None:
     rows = [
         (found.severity, found.code, "/".join(filter(None, (found.locale, found.part))), _place(found), found.message)
         for found in findings
@@ -296,5 +298,5 @@ def _show_findings(findings: list[answers.Found]) -> None:
         output.print_table(("severity", "code", "in", "at", "message"), rows, "")
 
 
-def _place(found: answers.Found) -> str:
+def _place(found: Found) -> str:
     return "" if found.line is None else f"{found.line}:{found.column}"

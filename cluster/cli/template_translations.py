@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, drafting, output
+from cluster.cli import drafting, output
+from cluster.cli.answers.reading import read
+from cluster.cli.answers.templates import Template
 from cluster.cli.options import DEFAULT_DATA_DIR, DataDir, TenantOption
 from cluster.cli.resources import read_object, through
 
@@ -84,4 +86,4 @@ def _live(data_dir: Path, tenant: str, name: str) -> dict[str, Any]:
         lambda operator: operator.get("tenants", tenant, "templates", name),
         lambda plane, documents: documents.template_document(plane.get_template(tenant, name)),
     )
-    return answers.read(document, answers.Template).template
+    return read(document, Template).template

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import output
+from cluster.cli.answers.reading import read
+from cluster.cli.answers.templates import Qualities, Scored, Variants
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cluster.cli.options import TenantOption as Tenant
 from cluster.cli.resources import read_object
@@ -40,7 +42,7 @@ def generate(
     if json:
         output.print_json(document)
         return
-    found = answers.read(document, answers.Variants)
+    found = read(document, Variants)
     for one in found.variants:
         if one.draft is None:
             output.say(f"Variant {one.number} is not used: {one.ruling}{f' ({one.detail})' if one.detail else ''}")
@@ -84,7 +86,7 @@ def score(
     if json:
         output.print_json(document)
         return
-    found = answers.read(document, answers.Scored)
+    found = read(document, Scored)
     rows = [
         (one.locale, "-" if one.score is None else f"{one.score:.2f}", one.why or _below(one.marks))
         for one in found.locales
@@ -105,7 +107,7 @@ def quality(tenant: Tenant, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson =
     if json:
         output.print_json(document)
         return
-    found = answers.read(document, answers.Qualities)
+    found = read(document, Qualities)
     for channel in found.channels:
         mean = "" if channel.mean is None else f", mean {channel.mean:.2f} of 5"
         output.say(f"{channel.channel}: {channel.scored} scored{mean}")

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, bulk, output
+from cluster.cli import bulk, output
+from cluster.cli.answers.people import Inbox, Profile, UserToken
+from cluster.cli.answers.reading import read
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.operator_client import Operator
 from cluster.private_files import write_private
@@ -123,7 +125,7 @@ def show(
     if json:
         output.print_json(document)
         return
-    found = answers.read(document, answers.Profile)
+    found = read(document, Profile)
     output.say(f"{found.user_id}, first seen {found.first_seen}, last {found.last_seen}")
     output.say(f"segments: {', '.join(found.segments) or 'none'}")
     output.print_table(("trait", "value"), sorted(found.traits.items()), "No traits.")
@@ -212,7 +214,7 @@ def token(
     if json:
         output.print_json(answer)
     else:
-        made = answers.read(answer, answers.UserToken)
+        made = read(answer, UserToken)
         print(made.token)
         output.say(f"For {made.user_id}, until {made.expires_at}.")
 
@@ -239,7 +241,7 @@ def inbox(
     if json:
         output.print_json(document)
         return
-    found = answers.read(document, answers.Inbox)
+    found = read(document, Inbox)
     output.say(f"{found.unread} unread")
     rows = [(one.sent_at, one.state, one.kind, one.campaign, one.title, one.id) for one in found.data]
     output.print_table(("sent", "state", "kind", "campaign", "title", "message"), rows, "No messages.")

@@ -23,6 +23,7 @@ TOO_FEW_USERS, NO_OUTCOMES = "too_few_users", "no_outcomes"
 HOLDOUT_NEAR_ZERO, HOLDOUT_BELOW_ZERO = "holdout_near_zero", "holdout_below_zero"
 """Why no relative lift is stated: a mean that may be 0 divides nothing, and a share of a loss has no meaning."""
 
+LEAST_EXPECTED = 5.0
 SUSPICIOUS_P = 0.001
 """For the groups' sizes. Chance alone falls below it in one of 1,000 campaigns; a bug does so in every one."""
 
@@ -213,10 +214,13 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
 
     References
     ----------
-    Fabijan et al., KDD 2019.
+    Fabijan et al., KDD 2019. While a group's share comes to fewer than 5 users nothing can be said, and the p-value is
+    1: chi-square is no approximation there (Cochran, Biometrics 1954).
 
     Examples
     --------
+    >>> sample_ratio({"holdout": 1}, {"holdout": 0.05, "policy": 0.95}).suspicious
+    False
     >>> sample_ratio({"holdout": 50, "policy": 950}, {"holdout": 0.05, "policy": 0.95}).suspicious
     False
     >>> sample_ratio({"holdout": 100, "policy": 900}, {"holdout": 0.05, "policy": 0.95}).suspicious
@@ -232,7 +236,7 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
     if any(counts.get(group, 0) for group, share in shares.items() if share / whole == 0):
         return SampleRatio(math.inf, 0.0, True)
     expected = {group: wanted for group, share in shares.items() if (wanted := n * (share / whole)) > 0}
-    if n == 0 or len(expected) < 2:
+    if len(expected) < 2 or min(expected.values()) < LEAST_EXPECTED:
         return SampleRatio(0.0, 1.0, False)
     chi2 = sum((counts.get(group, 0) - wanted) ** 2 / wanted for group, wanted in expected.items())
     p = chi2_tail(chi2, len(expected) - 1)

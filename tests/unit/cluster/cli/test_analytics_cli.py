@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.cli import analytics
-from cluster.cli.analytics import bar
+from cluster.cli.analytics_tables import bar
 from serve_apps.gateway.routes.analytics import (
     FUNNEL_ANSWER,
     LIFECYCLE_ANSWER,

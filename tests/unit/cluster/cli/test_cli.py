@@ -16,7 +16,9 @@ import pytest
 from typer.main import get_command
 
 from cluster import settings
-from cluster.cli import answers, entry, exit_codes, output
+from cluster.cli import entry, exit_codes, output
+from cluster.cli.answers.campaigns import Report
+from cluster.cli.answers.reading import read
 from cluster.cli.app import Commands, app
 from cluster.cli.report import print_report
 from cluster.control_plane import ControlPlane
@@ -391,7 +393,7 @@ def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.Capture
         "uniform_lift": {"not_yet": "3 users in the smaller group"},
         "sample_ratio": {"p_value": 1e-9, "suspicious": True},
     }
-    print_report(answers.read(document, answers.Report))
+    print_report(read(document, Report))
     said = capsys.readouterr()
     assert "+0.2000 per user (+200.0%), 95% interval +0.1000 to +0.3000, 900 users against 50" in said.err
     assert "uniform over holdout: not yet: 3 users" in said.err

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from cluster.cli import answers, entry, report, simulate
+from cluster.cli import entry, report, simulate
+from cluster.cli.answers.reading import read
+from cluster.cli.answers.simulations import Simulated
 from tests.unit.whisperer.simulation.past import DAY, T0, batch, event, identify, plan
 from whisperer.simulation.run import simulate as simulated
 
@@ -124,7 +126,7 @@ def test_an_estimate_is_told_with_its_interval(capsys: pytest.CaptureFixture[str
         "effective": 1_234.0,
         "caveats": ["It flatters."],
     }
-    simulate.print_simulation(answers.read(result() | {"value": value}, answers.Simulated))
+    simulate.print_simulation(read(result() | {"value": value}, Simulated))
     said = " ".join(capsys.readouterr().err.split())
     assert "Worth: 0.25 (95 %: 0.2 to 0.3) a decision; 0.25 (no interval) over sending nothing; 25" in said
     assert "from 5,000 decisions of welcome, worth 1,234 of its own" in said

@@ -230,3 +230,10 @@ def test_students_quantiles_are_those_of_the_tables(p: float, df: float, quantil
 def test_chi_squared_tails_are_those_of_the_tables(x: float, df: int, tail: float) -> None:
     assert chi2_tail(x, df) == pytest.approx(tail, rel=1e-3)
     assert chi2_tail(0.0, df) == 1.0
+
+
+def test_a_few_users_in_a_small_group_are_no_reason_for_suspicion() -> None:
+    shares = {"holdout": 0.05, "uniform": 0.05, "policy": 0.9}
+    assert not sample_ratio({"uniform": 1}, shares).suspicious
+    assert not sample_ratio({"holdout": 99}, shares).suspicious
+    assert sample_ratio({"holdout": 100}, shares).suspicious
