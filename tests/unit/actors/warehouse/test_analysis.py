@@ -308,6 +308,15 @@ def test_steps_in_the_same_millisecond_count_in_the_stated_order(tmp_path: Path)
     assert [step.users for step in found.steps] == [1, 1]
 
 
+@pytest.mark.parametrize("order", ["ordered", "strict", "any"])
+def test_a_step_exactly_at_the_windows_end_still_counts(tmp_path: Path, order: str) -> None:
+    for after_ms, users in ((60_000, [1, 1]), (60_001, [1, 0])):
+        done = [Done("u:ann", "A", SPRING, SPRING), Done("u:ann", "B", SPRING + after_ms, SPRING + after_ms, n=1)]
+        question = {"steps": [{"event": "A"}, {"event": "B"}], "order": order, "window_s": 60, "last_days": 3}
+        found = asked(tmp_path / str(after_ms), done, question, SPRING + DAY, Funnel)
+        assert [step.users for step in found.steps] == users
+
+
 def test_an_erased_user_and_another_tenant_are_in_no_answer(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path, pseudonym_key=b"k")
     events = [Event("u:ann", "A", T0), Event("u:bob", "A", T0), Event("u:bob", "A", T0 + 1, counted=False)]

@@ -49,6 +49,12 @@ def accepted(key: str = "sk_1") -> Receipt:
     return Receipt(SendKey(key), Verdict.ACCEPTED, "smtp", "queued-17")
 
 
+def test_the_same_attempt_twice_in_one_note_is_new_once(path: Path) -> None:
+    file = AttemptFile(path)
+    assert file.begin([noted(), noted(key="sk_2"), noted()], NOW) == [None, None, LOST]
+    assert file.begin([noted(key="sk_3"), noted(), noted(key="sk_3")], NOW) == [None, LOST, LOST]
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "attempts.db"
